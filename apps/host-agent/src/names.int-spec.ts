@@ -178,9 +178,11 @@ describe('a host whose IPv6 is switched off', () => {
     writeFileSync(SETTING, '1');
     await waitFor(() => answers(''), 'no answer by IPv6');
     expect(await dig('either.tenant-1.plinth.internal')).toBe(one.address.ipv4);
+    const late = await started('late', 1);
+    expect(await inside(late, '/bin/cat', '/etc/hosts')).not.toContain(late.address.ipv6);
     writeFileSync(SETTING, '0');
     await waitFor(() => answers(one.address.ipv6), 'an answer by IPv6 again');
-    await removed(one);
+    await removed(one, late);
   });
 });
 

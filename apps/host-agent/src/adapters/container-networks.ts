@@ -11,6 +11,7 @@ import {
   tunnelProblem,
   networkProblem,
   type Repairs,
+  usesIpv6,
 } from '@plinth/host-network';
 import { containerName, type ResolverStatus } from '@plinth/names';
 import type { Logger } from '@plinth/service-kit';
@@ -188,8 +189,8 @@ export class ContainerNetworks implements Networks {
   }
 
   /** For a container's resolv.conf. */
-  get resolution(): { readonly domain: string; readonly nameServer: string } {
-    return { domain: this.names.domain, nameServer: GATEWAY4 };
+  get resolution(): NonNullable<Networks['resolution']> {
+    return { domain: this.names.domain, nameServer: GATEWAY4, hasIpv6: usesIpv6() };
   }
 
   /** What the resolver of the machine has reported last; undefined: none answers, or none is needed. */

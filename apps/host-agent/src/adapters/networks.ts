@@ -1,5 +1,6 @@
 /** What the agent asks of its containers' network, made by this system or by plugins of CNI. */
 import type { ContainerConfig, EgressPolicy, Neighbour, TenantEgress, TenantNeighbours } from '@plinth/contracts';
+import type { InstancePlace } from '@plinth/container-runtime';
 import type { DropCounts, LinkCounters } from '@plinth/host-network';
 import type { ResolverStatus } from '@plinth/names';
 import type { StartFailure } from '../domain/start-failure.js';
@@ -36,7 +37,7 @@ export interface Networks {
   /** Where other hosts reach the containers of this one; undefined: they do not. */
   readonly address: string | undefined;
   /** For a container's resolv.conf; undefined: it is written with {@link attach}. */
-  readonly resolution: { readonly domain: string; readonly nameServer: string } | undefined;
+  readonly resolution: InstancePlace['names'] | undefined;
   /** What the resolver of the machine has reported last; undefined: none answers, or none is needed. */
   readonly resolver: ResolverStatus | undefined;
   /** Processes that an agent before this one may have started, and which keep its mounts alive. */

@@ -29,7 +29,7 @@ export interface InstancePlace {
   /** More than the host's own programs may have open it can't allow. */
   readonly mostOpenFiles?: number;
   /** Where names are answered, and how they end, for a container with an address. */
-  readonly names?: { readonly nameServer: string; readonly domain: string };
+  readonly names?: { readonly nameServer: string; readonly domain: string; readonly hasIpv6: boolean };
 }
 
 /** What a container config means on an image: the config's value, else the image's. Pure. */
@@ -77,7 +77,7 @@ export function instanceSpec(
         names: {
           nameServer: names.nameServer,
           domain: `${config.tenant}.${names.domain}`,
-          addresses: [config.address.ipv4, config.address.ipv6],
+          addresses: [config.address.ipv4, ...(names.hasIpv6 ? [config.address.ipv6] : [])],
         },
       }),
     stopSignal: config.stopSignal ?? image.stopSignal,
