@@ -6,6 +6,7 @@ import { ContainerActions } from './container-acts.js';
 import { exact, word } from './format.js';
 import { container, isLoaded } from './live.js';
 import { Ago, Command, Empty, type Fact, Facts, Health, State } from './parts.js';
+import { Logs } from './logs.js';
 import { listOf } from './route.js';
 
 export function Container({ id }: { readonly id: string }) {
@@ -103,6 +104,7 @@ function Sheet({ status, details }: { readonly status: ContainerStatus; readonly
           )}
         </ul>
       </section>
+      <Logs key={status.id} id={status.id} hasHost={status.host !== null} />
       <section aria-labelledby="history">
         <h2 id="history">History</h2>
         {details ? (

@@ -16,6 +16,7 @@ import { ProviderSignIn } from './access/provider-sign-in.js';
 import { SignIn } from './access/sign-in.js';
 import { Tokens } from './access/tokens.js';
 import { ActBus } from './adapters/act-bus.js';
+import { ContainerOutput } from './adapters/container-output.js';
 import { DeadLetters } from './adapters/dead-letters.js';
 import { EventFeed } from './adapters/event-feed.js';
 import { IdentityProvider } from './adapters/identity-provider.js';
@@ -28,6 +29,7 @@ import { DeadLettersController } from './handlers/dead-letters.controller.js';
 import { EventsController } from './handlers/events.controller.js';
 import { PeopleController } from './handlers/people.controller.js';
 import { EventStreams } from './live/event-streams.js';
+import { LogReaders } from './live/log-readers.js';
 import { RequestWatch } from './live/request-watch.js';
 import { PageFiles } from './adapters/page-files.js';
 import { CreateConsole1700000001000 } from './adapters/postgres/console.schema.js';
@@ -39,6 +41,7 @@ import { ProvisionerQueries } from './adapters/provisioner-queries.js';
 import { ConsoleConfig } from './config.js';
 import { ContainersController } from './handlers/containers.controller.js';
 import { EdgeMiddleware } from './handlers/edge.middleware.js';
+import { LogsController } from './handlers/logs.controller.js';
 import { FleetController } from './handlers/fleet.controller.js';
 import { OidcController } from './handlers/oidc.controller.js';
 import { PageController } from './handlers/page.controller.js';
@@ -63,6 +66,7 @@ import { Streams } from './live/streams.js';
     SessionController,
     OidcController,
     ContainersController,
+    LogsController,
     FleetController,
     StreamController,
     EventsController,
@@ -80,6 +84,8 @@ import { Streams } from './live/streams.js';
     EventFeed,
     EventStreams,
     IdentityProvider,
+    ContainerOutput,
+    LogReaders,
     PageFiles,
     PeopleStore,
     PresentState,

@@ -131,6 +131,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       'query.containers',
       'query.rollout',
       'query.images',
+      'agent.h-1.logs',
+      'agent.h-2.logs',
     ],
     mustNotPublish: [
       'consumers.console.c-2',
@@ -146,7 +148,8 @@ const MATRIX: Readonly<Record<string, Rules>> = {
       'deadletters.drop',
       'deadletter.console',
       'agent.h-1.exec',
-      'agent.h-1.logs',
+      'agent.h-1.stats',
+      'agent.h-3.logs',
       desiredContainer('h-1', ID),
       'status.container.x',
       ...FACTS,

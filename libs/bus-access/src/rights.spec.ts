@@ -43,7 +43,7 @@ describe('the rules', () => {
     const changed = Object.keys(after).filter(
       (account) => JSON.stringify(after[account]) !== JSON.stringify(before[account]),
     );
-    expect(changed).toEqual(['OPERATOR', 'HOST-h-3']);
+    expect(changed).toEqual(['CONSOLE-c-1', 'OPERATOR', 'HOST-h-3']);
   });
 
   it('export all that a member imports', () => {

@@ -216,7 +216,12 @@ export function coreServices(): readonly string[] {
 
 /** Subjects whose answer is a stream of messages. */
 export function answersInMany(subject: string): boolean {
-  return subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.') || /^agent\.[^.]+\.(?:exec|logs)$/.test(subject);
+  return subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.') || isStreamOfAgent(subject);
+}
+
+/** A host agent's queries that are answered with a stream, in which it asks whether its reader is still there. */
+export function isStreamOfAgent(subject: string): boolean {
+  return /^agent\.[^.]+\.(?:exec|logs)$/.test(subject);
 }
 
 /**

@@ -4,7 +4,15 @@
  */
 import { CONSUMER_REQUESTS, HOST_HEARTBEATS, STORAGE_HEARTBEATS } from '@plinth/contracts';
 import { accountOf, CORE, type KeyedMember, memberId } from './members.js';
-import { answersInMany, type Call, coreServices, PROVISIONER_API, type Rights, rightsOf } from './rights.js';
+import {
+  answersInMany,
+  type Call,
+  coreServices,
+  isStreamOfAgent,
+  PROVISIONER_API,
+  type Rights,
+  rightsOf,
+} from './rights.js';
 
 interface Export {
   readonly service?: string;
@@ -78,7 +86,12 @@ export function permissionsOf(
     publish: unique([
       ...rights.calls.map((call) => call.subject),
       ...rights.publishes,
-      ...(rights.serves.length > 0 || member.kind === 'operator' ? [FOREIGN_REPLIES] : []),
+      // Those that read a stream of messages answer whether they still do.
+      ...(rights.serves.length > 0 ||
+      member.kind === 'operator' ||
+      rights.calls.some(({ subject }) => isStreamOfAgent(subject))
+        ? [FOREIGN_REPLIES]
+        : []),
       ...(core ? PROVISIONER_API : []),
     ]),
     subscribe: unique([

@@ -8,6 +8,7 @@ export * from './host-requests.js';
 export * from './cache-requests.js';
 export * from './image-requests.js';
 export * from './image-uses.js';
+export * from './paced-query.js';
 export * from './rollout-requests.js';
 export * from './update-requests.js';
 export * from './change-requests.js';

@@ -8,6 +8,12 @@ export const openStreams = new Gauge({
   registers: [metricsRegistry],
 });
 
+export const logReaders = new Gauge({
+  name: 'plinth_console_log_readers',
+  help: 'Logs of containers that are being read',
+  registers: [metricsRegistry],
+});
+
 export const signIns = new Counter({
   name: 'plinth_sign_ins_total',
   help: 'Tries to sign in, by method and outcome',

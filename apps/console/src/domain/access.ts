@@ -14,6 +14,7 @@ export interface Viewer {
 const OF_ALL = [
   'containers',
   'container',
+  'logs',
   'overview',
   'stream',
   'session',

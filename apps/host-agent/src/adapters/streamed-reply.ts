@@ -1,5 +1,5 @@
 /** A reply in many messages on core NATS, for exec and logs; notices when the requester is gone. */
-import { type QueryReply, STREAM_HEADER } from '@plinth/contracts';
+import { PLACE_HEADER, type QueryReply, STREAM_HEADER } from '@plinth/contracts';
 import { createInbox, headers, type Msg, type NatsConnection, type Subscription } from 'nats';
 
 /** Below the server's usual limit of 1 MiB, so that other messages are sent in between. */
@@ -8,6 +8,10 @@ const CHUNK_BYTES = 128 * 1024;
 const PROBE_MS = 2_000;
 /** A requester that answers no probe for so long is gone. */
 const PATIENCE_MS = 15_000;
+/** After so much output the requester is asked what it has taken. */
+const ASK_BYTES = 64 * 1024;
+/** What a requester has not taken yet, where its sender waits for it. */
+const WINDOW_BYTES = 512 * 1024;
 
 export class StreamedReply {
   private readonly inbox: string;
@@ -15,6 +19,13 @@ export class StreamedReply {
   private readonly controller = new AbortController();
   private readonly probe: NodeJS.Timeout;
   private ended = false;
+  /** Number of the last message with output. */
+  private place = 0;
+  /** Messages that the requester has not taken, oldest first. */
+  private readonly ahead: { readonly place: number; readonly bytes: number }[] = [];
+  private aheadBytes = 0;
+  private unaskedBytes = 0;
+  private wake: () => void = () => undefined;
 
   constructor(
     private readonly connection: NatsConnection,
@@ -24,15 +35,16 @@ export class StreamedReply {
     let answeredAt = performance.now();
     // Within one account the server answers "no responders" (503) for a subject without a subscriber; between accounts
     // it does not.
-    this.answers = connection.subscribe(this.inbox, {
+    this.answers = connection.subscribe(`${this.inbox}.*`, {
       callback: (_error, message: Msg) => {
-        if (message.headers?.code === 503) this.controller.abort();
-        else answeredAt = performance.now();
+        if (message.headers?.code === 503) return this.abort();
+        answeredAt = performance.now();
+        this.take(message);
       },
     });
     this.probe = setInterval(() => {
-      if (performance.now() - answeredAt > PATIENCE_MS) this.controller.abort();
-      this.publish('stdout', new Uint8Array(), this.inbox);
+      if (performance.now() - answeredAt > PATIENCE_MS) this.abort();
+      this.publish('stdout', new Uint8Array(), true);
     }, PROBE_MS);
   }
 
@@ -42,13 +54,22 @@ export class StreamedReply {
   }
 
   write(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
-    for (let from = 0; from < bytes.length && !this.gone.aborted; from += CHUNK_BYTES)
-      this.publish(stream, bytes.subarray(from, from + CHUNK_BYTES));
+    for (let from = 0; from < bytes.length && !this.gone.aborted; from += CHUNK_BYTES) {
+      const chunk = bytes.subarray(from, from + CHUNK_BYTES);
+      this.place++;
+      this.ahead.push({ place: this.place, bytes: chunk.length });
+      this.aheadBytes += chunk.length;
+      this.unaskedBytes += chunk.length;
+      const asks = this.unaskedBytes >= ASK_BYTES;
+      if (asks) this.unaskedBytes = 0;
+      this.publish(stream, chunk, asks);
+    }
   }
 
-  /** Waits until the server has received all writes, so that the sender is no faster than the connection. */
-  flush(): Promise<void> {
-    return this.connection.flush();
+  /** Waits until the requester has taken what was written, but for a window; or is gone. */
+  async room(): Promise<void> {
+    while (this.aheadBytes > WINDOW_BYTES && !this.gone.aborted && !this.ended)
+      await new Promise<void>((resolve) => (this.wake = resolve));
   }
 
   /** Ends the reply; further calls have no effect. */
@@ -58,12 +79,34 @@ export class StreamedReply {
     this.publish('exit', Buffer.from(JSON.stringify(result)));
     clearInterval(this.probe);
     this.answers.unsubscribe();
+    this.wake();
   }
 
-  private publish(stream: 'stdout' | 'stderr' | 'exit', body: Uint8Array, answerTo?: string): void {
+  private abort(): void {
+    this.controller.abort();
+    this.wake();
+  }
+
+  /** An empty answer is one to the message that asked. */
+  private take({ data, subject }: Msg): void {
+    const taken = Number(
+      data.length === 0 ? subject.slice(this.inbox.length + 1) : Buffer.from(data).toString('latin1'),
+    );
+    for (let [first] = this.ahead; first !== undefined && first.place <= taken; [first] = this.ahead) {
+      this.aheadBytes -= first.bytes;
+      this.ahead.shift();
+    }
+    this.wake();
+  }
+
+  private publish(stream: 'stdout' | 'stderr' | 'exit', body: Uint8Array, asks = false): void {
     if (this.connection.isClosed()) return;
     const head = headers();
     head.set(STREAM_HEADER, stream);
-    this.connection.publish(this.reply, body, { headers: head, reply: answerTo });
+    head.set(PLACE_HEADER, String(this.place));
+    this.connection.publish(this.reply, body, {
+      headers: head,
+      reply: asks ? `${this.inbox}.${this.place}` : undefined,
+    });
   }
 }

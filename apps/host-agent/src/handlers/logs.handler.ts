@@ -3,8 +3,13 @@ import type { LogsQuery, QueryReply } from '@plinth/contracts';
 import type { ContainerLogs } from '../adapters/container-logs.js';
 import type { StreamedReply } from '../adapters/streamed-reply.js';
 import type { LogLine } from '../domain/conmon-log.js';
+import { LastLines } from '../domain/last-lines.js';
 
 const NEWLINE = Buffer.from('\n');
+/** What is kept of last lines for one requester, until the end of the log is found. */
+const MOST_HELD_BYTES = 8 * 1024 ** 2;
+/** Lines are joined up to here. */
+const MESSAGE_BYTES = 128 * 1024;
 
 export class LogsHandler {
   constructor(
@@ -20,36 +25,39 @@ export class LogsHandler {
         reason: 'container-not-found',
         message: `container ${query.containerId} is not on this host`,
       };
-    let held: LogLine[] | undefined = query.tail === undefined ? undefined : [];
-    const release = (): void => {
-      if (held) send(held, query, reply);
-      held = undefined;
-    };
+    let held = query.tail === undefined ? undefined : new LastLines(query.tail, MOST_HELD_BYTES);
+    let atEnd = false;
     const following = (): boolean => {
-      release();
+      atEnd = true;
       return query.follow === true && !reply.gone.aborted && this.exists(query.containerId);
     };
     for await (const lines of this.logs.lines(query.containerId, following)) {
       if (reply.gone.aborted) return { ok: false, reason: 'aborted', message: 'the requester is gone' };
-      if (held) held = query.tail === 0 ? [] : [...held, ...lines].slice(-(query.tail ?? 0));
-      else if (lines.length > 0) {
-        send(lines, query, reply);
-        await reply.flush();
+      if (!held) await send(lines, query, reply);
+      else {
+        held.push(lines);
+        if (!atEnd) continue;
+        await send(held.lines, query, reply);
+        held = undefined;
       }
     }
-    release();
     return { ok: true, data: { exitCode: 0 } };
   }
 }
 
-/** Joins neighbouring lines of one stream into one message. */
-function send(lines: readonly LogLine[], query: LogsQuery, reply: StreamedReply): void {
+/** Joins neighbouring lines of one stream into one message; as fast as the requester takes them. */
+async function send(lines: readonly LogLine[], query: LogsQuery, reply: StreamedReply): Promise<void> {
   let pieces: Buffer[] = [];
-  lines.forEach((line, index) => {
+  let bytes = 0;
+  for (const [index, line] of lines.entries()) {
     if (query.timestamps === true) pieces.push(Buffer.from(`${line.time} `));
     pieces.push(line.text, NEWLINE);
-    if (lines[index + 1]?.stream === line.stream) return;
+    bytes += line.text.length;
+    if (lines[index + 1]?.stream === line.stream && bytes < MESSAGE_BYTES) continue;
     reply.write(line.stream, Buffer.concat(pieces));
     pieces = [];
-  });
+    bytes = 0;
+    await reply.room();
+    if (reply.gone.aborted) return;
+  }
 }

@@ -194,7 +194,9 @@ export class ExecQuery {
 
 /**
  * `agent.<host>.logs`. Same stream form as exec, with `stdout`/`stderr` chunks of whole lines and an `exit` at the end;
- * with `follow` it ends when the container is removed or when the reply subject has no listener any more.
+ * with `follow` it ends when the container is removed or when the reply subject has no listener any more. No more is
+ * sent than the requester takes: it answers a message that has a reply subject with the number of the last message that
+ * it has taken ({@link PLACE_HEADER}); an empty answer stands for the number of the message that it answers.
  */
 export class LogsQuery {
   @Matches(ID_PATTERN)
@@ -224,6 +226,8 @@ export class StatsQuery {
 
 /** Header names of streamed replies. */
 export const STREAM_HEADER = 'Plinth-Stream';
+/** Number of a message of a streamed reply, from 1; of one without output, which asks or ends, that of the last before it. */
+export const PLACE_HEADER = 'Plinth-Place';
 
 /** A dead letter by its place; with its id, for places are used again when the bus has lost its store. */
 export class DeadLetterRef {

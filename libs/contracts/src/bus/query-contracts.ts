@@ -127,7 +127,7 @@ export const QUERY_CONTRACTS = [
     queries.LogsQuery,
     one(replies.StreamEnd),
     "Read a container's log",
-    ['operator'],
+    ['operator', 'console'],
     ['host-agent'],
   ),
   ask(

@@ -17,8 +17,10 @@ export interface Operation {
   readonly without?: readonly string[];
   /** It is carried out later: 202 and a request. */
   readonly isAct?: boolean;
-  /** Absent: it has no body (204). `stream`: text/event-stream; `redirect`: 303. */
-  readonly answer?: Payload | 'stream' | 'redirect';
+  /**
+   * Absent: it has no body (204). `stream`: text/event-stream; `lines`: that, text, or an object a line; `redirect`: 303.
+   */
+  readonly answer?: Payload | 'stream' | 'lines' | 'redirect';
   /** Reason codes of its problems, besides those of every operation. */
   readonly reasons?: readonly string[];
 }
@@ -58,6 +60,17 @@ export const CONSOLE_API: readonly Operation[] = [
     summary: 'One container with config and history',
     answer: answers.ContainerAnswer,
     reasons: ['container-not-found'],
+  },
+  {
+    id: 'readLogs',
+    method: 'get',
+    path: '/containers/{id}/logs',
+    summary:
+      "A container's last lines; text, or by `Accept: application/x-ndjson` an object `{time, stream, text}` a line; with " +
+      '`follow=true` events `lines` and, in the end, `end` with `reason` and `message`',
+    query: requests.ReadLogs,
+    answer: 'lines',
+    reasons: ['container-not-found', 'no-host', 'too-many-streams', 'no-answer'],
   },
   { id: 'listHosts', method: 'get', path: '/hosts', summary: 'Hosts', answer: answers.HostList },
   { id: 'listStorage', method: 'get', path: '/storage', summary: 'Storage nodes', answer: answers.StorageList },

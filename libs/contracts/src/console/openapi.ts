@@ -20,6 +20,8 @@ const WITHOUT_SESSION: readonly string[] = [
   'endProviderSignIn',
   'endProviderSession',
 ];
+const LINE_TYPES = ['text/plain', 'application/x-ndjson', 'text/event-stream'];
+const TEXT = { schema: { type: 'string' } };
 const ref = (name: string): Json => ({ $ref: `${PREFIX}${name}` });
 
 export function openApiDocument(version: string): Json {
@@ -73,6 +75,8 @@ function describe(
         ? { 200: { description: 'Events', ...content('text/event-stream', { type: 'string' }) } }
         : answer === 'redirect'
           ? { 303: { description: 'Location has the address' } }
+        : answer === 'lines'
+          ? { 200: { description: 'Lines', content: Object.fromEntries(LINE_TYPES.map((type) => [type, TEXT])) } }
           : {
               200: { description: isAct ? 'Its outcome' : summary, ...content('application/json', ref(answer.name)) },
               ...(isAct

@@ -74,6 +74,23 @@ export class OpenStream {
   from?: string;
 }
 
+export const MAX_LOG_LINES = 10_000;
+export const DEFAULT_LOG_LINES = 200;
+
+export class ReadLogs {
+  /** Last lines; of long ones fewer. */
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(MAX_LOG_LINES)
+  tail?: number;
+
+  /** Then what is written, as server-sent events, until the container is gone. */
+  @IsOptional()
+  @IsBoolean()
+  follow?: boolean;
+}
+
 export function topicsOf({ topics }: OpenStream): readonly ConsoleTopic[] {
   const wanted = topics?.split(',');
   return CONSOLE_TOPICS.filter((topic) => wanted?.includes(topic) ?? true);
