@@ -4,7 +4,15 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { accessFile, addMembers, type Member, seedFile } from '@plinth/bus-access';
-import { ACTING_ROLES, CONSOLE_ACTS, containerStatus, hostHeartbeat, hostStatus, SUBJECTS } from '@plinth/contracts';
+import {
+  ACTING_ROLES,
+  agentLogs,
+  CONSOLE_ACTS,
+  containerStatus,
+  hostHeartbeat,
+  hostStatus,
+  SUBJECTS,
+} from '@plinth/contracts';
 import type { AuditEntry, AuditList, EventList, RequestAnswer, TokenList, TokenMade } from '@plinth/contracts/console';
 import { scratchDirectory, ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { EventPublisher, loginOptions, newId } from '@plinth/service-kit/messaging';
@@ -16,6 +24,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Role } from './domain/access.js';
 import { ConsoleApi, events } from './testing/console-api.js';
+import { serveLogs } from './testing/scripted-logs.js';
 import { containerAt } from './testing/statuses.js';
 
 const scratch = scratchDirectory();
@@ -23,7 +32,8 @@ const directory = join(scratch.path, 'access');
 const secret = randomBytes(32);
 const HOST: Member = { kind: 'host', name: 'h-1' };
 const ACME = containerAt(0, { tenant: 'acme' });
-const ZETA = containerAt(5, { tenant: 'zeta' });
+const ZETA = containerAt(5, { tenant: 'zeta', host: 'h-1' });
+const HOMELESS = containerAt(6, { tenant: 'acme', host: null });
 const PEOPLE: readonly (readonly [Role, readonly string[]])[] = [
   ['admin', []],
   ['operator', []],
@@ -80,7 +90,7 @@ beforeAll(async () => {
   official = await login({ kind: 'provisioner' });
   host = await login(HOST);
   operator = await login({ kind: 'operator' });
-  for (const status of [ACME, ZETA])
+  for (const status of [ACME, ZETA, HOMELESS])
     await official.jetstream().publish(containerStatus(status.id), JSON.stringify(status), { timeout: 60_000 });
   const beat = (): void => host.publish(hostHeartbeat('h-1'), JSON.stringify(heartbeat()));
   beating = setInterval(beat, 500);
@@ -177,6 +187,42 @@ describe.each(PEOPLE)('a person who is %s', (role) => {
         reason: 'container-not-found',
       });
     }
+  });
+
+  it('reads logs of what may be known, and no agent is asked for others', async () => {
+    const asked: string[] = [];
+    const agent = serveLogs(host, agentLogs('h-1'), ({ containerId }) => {
+      asked.push(containerId);
+      return { chunks: [[1, 'stdout', 'T1 hello\nT2 \u001b[2J\n']] };
+    });
+    await host.flush();
+    const status = async (id: string): Promise<number> =>
+      (await api.call('GET', `/api/v1/containers/${id}/logs`, as(role))).status;
+    const isDeveloper = role === 'developer';
+    expect({
+      acme: await status(ACME.id),
+      zeta: await status(ZETA.id),
+      'without a host': await status(HOMELESS.id),
+      unknown: await status('f'.repeat(32)),
+      'no id': await status('%2e%2e'),
+    }).toEqual({
+      acme: 200,
+      zeta: isDeveloper ? 404 : 200,
+      'without a host': 409,
+      unknown: 404,
+      'no id': 404,
+    });
+    expect(asked).toEqual(isDeveloper ? [ACME.id] : [ACME.id, ZETA.id]);
+    const path = `/api/v1/containers/${ACME.id}/logs`;
+    expect(await (await api.call('GET', path, as(role))).text()).toBe('hello\n\\x1b[2J\n');
+    expect((await api.call('GET', path)).status).toBe(401);
+    const stream = events(await api.call('GET', `${path}?follow=true&tail=5`, as(role)));
+    expect((await stream.next()).value).toMatchObject({
+      event: 'lines',
+      data: { items: [{ time: 'T1', stream: 'stdout', text: 'hello' }, { text: '\u001b[2J' }] },
+    });
+    expect((await stream.next()).value).toMatchObject({ event: 'end', data: { reason: 'container-gone' } });
+    agent.unsubscribe();
   });
 
   it('does nothing to what must not be known', async () => {
@@ -361,6 +407,25 @@ describe('a request', () => {
     expect(bare.status).toBe(403);
     expect((await api.ask('POST', '/hosts/h-1/drain')).status).toBe(401);
     expect(await published()).toEqual(before);
+  });
+});
+
+describe('a log', () => {
+  it('ends with the reason when output was lost on its way', async () => {
+    const agent = serveLogs(host, agentLogs('h-1'), () => ({
+      chunks: [
+        [1, 'stdout', 'T1 first\n'],
+        [3, 'stdout', 'T3 third\n'],
+      ],
+    }));
+    await host.flush();
+    const path = `/api/v1/containers/${ACME.id}/logs`;
+    const sent: unknown[] = [];
+    for await (const { event, data } of events(await api.call('GET', `${path}?follow=true`, as('viewer'))))
+      sent.push([event, data]);
+    expect(sent.at(-1)).toMatchObject(['end', { reason: 'cut-off' }]);
+    agent.unsubscribe();
+    await host.flush();
   });
 });
 

@@ -1,6 +1,6 @@
 /** What people do in the page, on a real provisioner: a rollout from its canary to its revert, a drain, a developer. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { type ContainerStatus, SUBJECTS } from '@plinth/contracts';
+import { agentLogs, type ContainerStatus, SUBJECTS } from '@plinth/contracts';
 import {
   ScriptedHosts,
   scratchDirectory,
@@ -19,6 +19,7 @@ import type { Role } from './domain/access.js';
 import { chromiumPath } from './testing/chromium.js';
 import { ConsoleApi } from './testing/console-api.js';
 import { picture, violations } from './testing/looks.js';
+import { serveLogs } from './testing/scripted-logs.js';
 
 const PATIENCE_MS = 60_000;
 const CONTAINERS = 6;
@@ -45,6 +46,7 @@ beforeAll(async () => {
   const jetstream = bus.jetstream({ timeout: PATIENCE_MS });
   hosts = new ScriptedHosts(bus, jetstream, ['host-1', 'host-2'], 100);
   hosts.start();
+  serveLogs(bus, agentLogs('*'), () => ({ chunks: [[1, 'stdout', 'T listens\n']] }));
   service = await ServiceProcess.start('console', {
     ...environment,
     PLINTH_SERVICE_ID: 'console-1',

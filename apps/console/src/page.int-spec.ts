@@ -1,6 +1,14 @@
 /** The page in a real browser, with 10,000 containers on a real bus. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { containerStatus, type ContainerStatus, hostStatus, sealConsoleLink, storageStatus } from '@plinth/contracts';
+import {
+  agentLogs,
+  containerStatus,
+  type ContainerStatus,
+  hostStatus,
+  type LogsQuery,
+  sealConsoleLink,
+  storageStatus,
+} from '@plinth/contracts';
 import { scratchDirectory, ServiceProcess, startNats, startPostgres, type TestServer } from '@plinth/testkit';
 import { connect, type NatsConnection } from 'nats';
 import { randomBytes } from 'node:crypto';
@@ -9,11 +17,13 @@ import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { chromiumPath } from './testing/chromium.js';
 import { picture, PICTURES, violations } from './testing/looks.js';
+import { type Chunk, serveLogs } from './testing/scripted-logs.js';
 import { containerAt, hostAt, mixedState, storageAt } from './testing/statuses.js';
 
 const CONTAINERS = 10_000;
 const HOSTS = 40;
 const PATIENCE_MS = 60_000;
+const HOSTILE = '<img src=x onerror=alert(1)><b>bold</b>';
 const scratch = scratchDirectory();
 const secret = randomBytes(32);
 const messages: string[] = [];
@@ -23,6 +33,7 @@ let bus: NatsConnection;
 let service: ServiceProcess;
 let browser: Browser;
 let page: Page;
+let follows = 0;
 
 const made = (index: number, change: Partial<ContainerStatus> = {}): ContainerStatus => {
   const state = mixedState(index);
@@ -39,6 +50,7 @@ beforeAll(async () => {
   writeFileSync(linkFile, secret, { mode: 0o600 });
   [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
   bus = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+  serveLogs(bus, agentLogs('*'), logsOf);
   service = await ServiceProcess.start('console', {
     NATS_URL: nats.url,
     DATABASE_URL: postgres.url,
@@ -65,6 +77,17 @@ afterAll(async () => {
   await Promise.all([nats?.stop(), postgres?.stop()]);
   scratch.stop();
 });
+
+/** As an agent: the first that follow are cut off. */
+function logsOf({ follow = false }: LogsQuery): ReturnType<Parameters<typeof serveLogs>[2]> {
+  const line = (content: string): Chunk => [1, 'stdout', content];
+  if (!follow) {
+    const lines = Array.from({ length: 200 }, (_, index) => `T line ${index}\n`).join('');
+    return { chunks: [line(`${lines}T \u001b[31mred\u001b[0m ${HOSTILE}\n`)] };
+  }
+  const reply = { ok: false, reason: 'unavailable', message: 'the host agent is stopping' } as const;
+  return { chunks: [line(`T ${follows++ === 0 ? 'before' : 'after'} its end\n`)], end: reply };
+}
 
 const text = (content: string | RegExp): Promise<void> =>
   page.getByText(content).first().waitFor({ timeout: PATIENCE_MS });
@@ -118,18 +141,32 @@ it('draws the rows that are in sight, by a filter in the address, with the keybo
 
 it('shows a change without being loaded again, and foreign text as text', async () => {
   const name = 'shop-7777';
-  const hostile = '<img src=x onerror=alert(1)><b>bold</b>';
   await page.goto(`${service.url}/containers?q=${name}`);
   await text('1 of 10,000');
-  await publish(made(7777, { state: 'failed', message: hostile }));
+  await publish(made(7777, { state: 'failed', message: HOSTILE }));
   await page.locator('.view .mark.bad', { hasText: 'failed' }).waitFor({ timeout: PATIENCE_MS });
   await page.getByRole('link', { name }).click();
   await page.locator('.message.bad').waitFor({ timeout: PATIENCE_MS });
-  expect(await page.locator('.message.bad').innerText()).toBe(hostile);
+  expect(await page.locator('.message.bad').innerText()).toBe(HOSTILE);
   expect(await page.locator('main img, main .message b').count()).toBe(0);
   await text(/provisioner has not answered/);
+  await text('line 199');
   await picture(page, 'container');
   expect(await violations(page)).toEqual([]);
+});
+
+it('shows the last lines of a log as text, those in sight, and follows it over the end of its agent', async () => {
+  const log = page.getByRole('log');
+  expect(await log.locator('li').count()).toBeLessThan(60);
+  await log.locator('li', { hasText: `red ${HOSTILE}` }).waitFor({ timeout: PATIENCE_MS });
+  expect(await log.locator('b, img').count()).toBe(0);
+  await text(/as of \d\d:\d\d:\d\d/);
+  await page.getByRole('button', { name: '▸ follow' }).click();
+  await text('the host agent is stopping');
+  await text('after its end');
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole('button', { name: '‖ stop' }).click();
+  await text('line 199');
 });
 
 it('shows the fleet', async () => {
