@@ -3,8 +3,8 @@ import { type ChildProcess, execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { agentExec, type Digest } from '@plinth/contracts';
-import { createInbox } from 'nats';
+import { agentExec, agentLogs, type Digest } from '@plinth/contracts';
+import { createInbox, type Msg } from 'nats';
 import { AgentBench, leftovers, waitFor } from './testing/agent-bench.js';
 
 let bench: AgentBench;
@@ -228,6 +228,40 @@ describe('logs', () => {
     const later = await waitForLogs(config.containerId, 'after');
     expect(later.stdout.startsWith('first\n')).toBe(true);
     expect(readFileSync(log, 'utf8')).toMatch(/ stdout F after\n$/);
+  });
+
+  it('sends no more than its requester takes, and goes on when it does', async () => {
+    const config = newConfig({
+      command: ['/bin/sh', '-c', 'while head -c 4000 /dev/zero | tr "\\0" y | fold -w 99; do echo; done'],
+    });
+    await bench.publishConfig(config);
+    await bench.report(config.containerId, 'started');
+    const inbox = createInbox();
+    const arrived: Msg[] = [];
+    const asking = (): Msg[] => arrived.filter(({ reply }) => reply !== undefined && reply !== '');
+    const bytes = (): number => arrived.reduce((sum, { data }) => sum + data.length, 0);
+    const replies = bench.connection.subscribe(inbox, { callback: (_error, message) => void arrived.push(message) });
+    bench.connection.publish(
+      agentLogs(bench.host),
+      JSON.stringify({ containerId: config.containerId, follow: true, tail: 0 }),
+      { reply: inbox },
+    );
+    // An answer that names what was taken keeps the reader alive, and gets nothing more.
+    const answered = new Set<Msg>();
+    const answer = (body: string): void => {
+      for (const message of asking())
+        if (!answered.has(message) && answered.add(message)) message.respond(Buffer.from(body));
+    };
+    const probes = (): number => arrived.filter(({ data }) => data.length === 0).length;
+    await waitFor(() => (answer('0'), bytes() > 512 * 1024 ? true : undefined), 'a full window');
+    const [full, before] = [bytes(), probes()];
+    await waitFor(() => (answer('0'), probes() >= before + 2 ? true : undefined), 'two probes');
+    expect(bytes()).toBe(full);
+    expect(full).toBeLessThan(1024 ** 2);
+    await waitFor(() => (answer(''), bytes() > 2 * full ? true : undefined), 'more, once it was taken');
+    replies.unsubscribe();
+    await bench.publishConfig({ ...config, generation: 2, desired: 'removed', deleteData: true });
+    await bench.report(config.containerId, 'removed');
   });
 
   async function waitForLogs(containerId: string, text: string): Promise<{ stdout: string; stderr: string }> {
