@@ -75,19 +75,19 @@ function describe(
         ? { 200: { description: 'Events', ...content('text/event-stream', { type: 'string' }) } }
         : answer === 'redirect'
           ? { 303: { description: 'Location has the address' } }
-        : answer === 'lines'
-          ? { 200: { description: 'Lines', content: Object.fromEntries(LINE_TYPES.map((type) => [type, TEXT])) } }
-          : {
-              200: { description: isAct ? 'Its outcome' : summary, ...content('application/json', ref(answer.name)) },
-              ...(isAct
-                ? {
-                    202: {
-                      description: 'It is on its way; Location names it',
-                      ...content('application/json', ref(answer.name)),
-                    },
-                  }
-                : {}),
-            };
+          : answer === 'lines'
+            ? { 200: { description: 'Lines', content: Object.fromEntries(LINE_TYPES.map((type) => [type, TEXT])) } }
+            : {
+                200: { description: isAct ? 'Its outcome' : summary, ...content('application/json', ref(answer.name)) },
+                ...(isAct
+                  ? {
+                      202: {
+                        description: 'It is on its way; Location names it',
+                        ...content('application/json', ref(answer.name)),
+                      },
+                    }
+                  : {}),
+              };
   const codes = ['invalid-request', 'not-signed-in', 'role-not-allowed', 'unavailable', ...reasons];
   return {
     operationId: id,
