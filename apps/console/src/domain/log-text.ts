@@ -1,7 +1,8 @@
 /** A line of output as text that is safe to show: nothing in it moves, colours, hides or turns anything. Pure. */
 
-// oxlint-disable-next-line no-control-regex -- ECMA-48: CSI, OSC and other strings up to their end, two-character escapes
+// ECMA-48: CSI, OSC and other strings up to their end, two-character escapes.
 const SEQUENCES =
+  // oxlint-disable-next-line no-control-regex -- exactly these are left out
   /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|\u001b[\]PX^_][^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c)|\u001b[ -/]*[0-Z\\-~]/g;
 // oxlint-disable-next-line no-control-regex -- C0 but tab, DEL, C1; marks that turn the direction of what follows
 const CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
