@@ -199,7 +199,7 @@ it('says why it ends: the agent died, the session ended, the container went', as
     });
     return async () => {
       for await (const { event, data } of stream) if (event === 'end') return data.reason;
-      return 'it was not said';
+      return 'it was not answered';
     };
   };
   const ends = await Promise.all(['ann', 'bob'].map(follow));

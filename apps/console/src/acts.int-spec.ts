@@ -33,7 +33,7 @@ const secret = randomBytes(32);
 const HOST: Member = { kind: 'host', name: 'h-1' };
 const ACME = containerAt(0, { tenant: 'acme' });
 const ZETA = containerAt(5, { tenant: 'zeta', host: 'h-1' });
-const HOMELESS = containerAt(6, { tenant: 'acme', host: null });
+const WITHOUT_HOST = containerAt(6, { tenant: 'acme', host: null });
 const PEOPLE: readonly (readonly [Role, readonly string[]])[] = [
   ['admin', []],
   ['operator', []],
@@ -90,7 +90,7 @@ beforeAll(async () => {
   official = await login({ kind: 'provisioner' });
   host = await login(HOST);
   operator = await login({ kind: 'operator' });
-  for (const status of [ACME, ZETA, HOMELESS])
+  for (const status of [ACME, ZETA, WITHOUT_HOST])
     await official.jetstream().publish(containerStatus(status.id), JSON.stringify(status), { timeout: 60_000 });
   const beat = (): void => host.publish(hostHeartbeat('h-1'), JSON.stringify(heartbeat()));
   beating = setInterval(beat, 500);
@@ -202,7 +202,7 @@ describe.each(PEOPLE)('a person who is %s', (role) => {
     expect({
       acme: await status(ACME.id),
       zeta: await status(ZETA.id),
-      'without a host': await status(HOMELESS.id),
+      'without a host': await status(WITHOUT_HOST.id),
       unknown: await status('f'.repeat(32)),
       'no id': await status('%2e%2e'),
     }).toEqual({

@@ -1,5 +1,5 @@
 /** Output of containers, from the agents of their hosts. */
-import { pacedQuery } from '@plinth/client';
+import { ClientError, escapeControls, escapeJson, pacedQuery } from '@plinth/client';
 import { agentLogs } from '@plinth/contracts';
 import { CONNECTION } from '@plinth/service-kit';
 import { Inject, Injectable } from '@nestjs/common';
@@ -17,13 +17,35 @@ export interface OutputQuery {
   readonly follow: boolean;
 }
 
+/** The output can't be read, or no further; the message is for people. */
+export class OutputError extends Error {
+  override readonly name = 'OutputError';
+
+  /** @param reason of the agent, or `no-answer`, `cut-off`, `aborted` */
+  constructor(
+    message: string,
+    readonly reason: string,
+    options: { readonly cause: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** For terminals: control characters are shown. */
+export const asText = (lines: readonly LogLine[]): string =>
+  lines.map(({ text }) => `${escapeControls(text.replace(/\r$/, ''))}\n`).join('');
+
+/** An object a line. */
+export const asObjects = (lines: readonly LogLine[]): string =>
+  lines.map((line) => `${escapeJson(JSON.stringify(line))}\n`).join('');
+
 @Injectable()
 export class ContainerOutput {
   constructor(@Inject(CONNECTION) private readonly connection: NatsConnection) {}
 
   /**
    * Groups of lines, oldest first; the agent sends more when they were taken.
-   * @throws ClientError the agent's reason, `no-answer`, `cut-off`, `aborted`
+   * @throws OutputError
    */
   async *lines(
     host: string,
@@ -32,11 +54,13 @@ export class ContainerOutput {
   ): AsyncGenerator<readonly LogLine[]> {
     const lines = new LogLines();
     const query = { containerId, tail, follow, timestamps: true };
-    for await (const { name, bytes } of pacedQuery(this.connection, agentLogs(host), query, {
-      silenceMs: SILENCE_MS,
-      signal,
-    }))
-      yield* groupsOf(lines.push(name, bytes));
+    const pieces = pacedQuery(this.connection, agentLogs(host), query, { silenceMs: SILENCE_MS, signal });
+    try {
+      for await (const { name, bytes } of pieces) yield* groupsOf(lines.push(name, bytes));
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      throw new OutputError(error.message, error.reason, { cause: error });
+    }
   }
 }
 

@@ -1,9 +1,8 @@
 /** Output of containers: the last lines, and as they come (server-sent events). */
 import { Controller, Get, Inject, Param, Query, Req, Res, UseGuards } from '@nestjs/common';
-import { ClientError, escapeControls, escapeJson } from '@plinth/client';
 import { type ContainerStatus, ID_PATTERN } from '@plinth/contracts';
 import { DEFAULT_LOG_LINES, ReadLogs } from '@plinth/contracts/console';
-import { ContainerOutput } from '../adapters/container-output.js';
+import { asObjects, asText, ContainerOutput, OutputError } from '../adapters/container-output.js';
 import { PresentState } from '../adapters/present-state.js';
 import { ProvisionerQueries } from '../adapters/provisioner-queries.js';
 import { maySee } from '../domain/access.js';
@@ -29,14 +28,13 @@ interface Format {
 const COMPLETE: End = { reason: 'container-gone', message: 'the container is no longer on this host' };
 const SIGNED_OUT: End = { reason: 'not-signed-in', message: 'the session ended, or has other rights now' };
 
-/** For terminals: control characters are shown. */
 const TEXT: Format = {
   headers: { 'content-type': 'text/plain; charset=utf-8' },
-  lines: (lines) => lines.map(({ text }) => `${escapeControls(text.replace(/\r$/, ''))}\n`).join(''),
+  lines: asText,
 };
 const OBJECTS: Format = {
   headers: { 'content-type': 'application/x-ndjson' },
-  lines: (lines) => lines.map((line) => `${escapeJson(JSON.stringify(line))}\n`).join(''),
+  lines: asObjects,
   end: (end) => `${JSON.stringify({ problem: end })}\n`,
 };
 const EVENTS: Format = {
@@ -105,7 +103,7 @@ export class LogsController {
       finish(follow ? COMPLETE : undefined);
     } catch (error) {
       if (reader.signal.aborted) return;
-      if (!(error instanceof ClientError)) throw error;
+      if (!(error instanceof OutputError)) throw error;
       if (!response.headersSent) throw problemOf(error);
       finish({ reason: error.reason, message: error.message });
     } finally {
@@ -136,7 +134,7 @@ function formatOf({ headers }: SignedInRequest): Format {
   return /\bapplication\/(?:x-ndjson|jsonl|json)\b/.test(headers.accept ?? '') ? OBJECTS : TEXT;
 }
 
-function problemOf({ reason, message: detail }: ClientError): ApiProblem {
+function problemOf({ reason, message: detail }: OutputError): ApiProblem {
   if (reason === 'container-not-found')
     return new ApiProblem(reason, 'its host does not have the container at this moment; try again');
   return new ApiProblem(reason === 'no-answer' ? reason : 'unavailable', detail);
